@@ -75,7 +75,21 @@ void run_score(CompbenchArguments& arguments) {
   log::info("wrote {}", card.string());
 }
 
+void require_own_questions(const fs::path& file) {
+  constexpr uint64_t kLargest = uint64_t{256} << 20;
+  std::error_code error;
+  if (!fs::exists(file, error)) return;
+  const bool is_read = fs::is_regular_file(file, error) && fs::file_size(file, error) <= kLargest;
+  const std::string text = is_read ? read_file(file, kLargest) : "another file";
+  if (!text.empty() && !text.starts_with("{\"category\":"))
+    throw UserError(fmt::format(
+        "{} is there and has no questions of pixart compbench, so it is not replaced: give another file, "
+        "or move it away.",
+        file.string()));
+}
+
 void run_questions(const CompbenchArguments& arguments) {
+  require_own_questions(with_home(arguments.out));
   const std::string lines =
       score::compbench_questions(with_home(arguments.prompts), categories_of(arguments.categories),
                                  wordnet_of(arguments), with_home(arguments.tagger));

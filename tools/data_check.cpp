@@ -8,6 +8,7 @@
 #include "pixart/base/print.h"
 #include "pixart/base/words.h"
 #include "pixart/data/check.h"
+#include "pixart/data/quarantine_file.h"
 #include "pixart/text/tokenizer.h"
 
 namespace pixart::tools {
@@ -141,6 +142,7 @@ void run_data_check(const SourceArguments& where, CheckArguments arguments) {
   const auto sources = chosen_sources(where);
   if (sources.size() > 1 && !arguments.quarantine.empty())
     throw UserError("--quarantine takes one source; choose it with --source.");
+  if (!arguments.quarantine.empty()) data::require_own_quarantine(arguments.quarantine);
   Problems problems;
   for (const auto& source : sources) {
     const auto dataset = data::open_dataset(source, index_place(where));

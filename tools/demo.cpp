@@ -29,8 +29,8 @@ void add_demo_score(CLI::App& demo) {
   command->add_option("--device", arguments->device, "auto, cpu, cuda, cuda:<i>")->capture_default_str();
   command->add_flag("--curve", arguments->curve, "score every checkpoint of the run; writes RUN/curve.json");
   command->footer(
-      "Writes RUN/score.json. Ends with exit code 72 if a value is below a bar of the run's config "
-      "(evaluation.bars).\n"
+      "Writes RUN/score.json; a file of that name that it did not write stays (78). Ends with exit code 72 if a "
+      "value is below a bar of the run's config (evaluation.bars).\n"
       "Example:\n  pixart demo score runs/demo");
   command->callback([arguments] {
     if (arguments->curve) return sample::score_checkpoints(arguments->run, arguments->device);
@@ -55,14 +55,24 @@ nlohmann::ordered_json scene_in(const Image& image) {
           {"background", word_at(demo::scene_backgrounds(), seen.background)}};
 }
 
-// All damaged images are named at once; the others are printed first.
+// All images that are damaged or not square are named at once; the others are printed first. The overview of pixart
+// sample is not one of its images.
 void read_scenes(const std::filesystem::path& path) {
   const auto images = data::open_image_set(path);
+  const bool is_drawn = std::filesystem::is_regular_file(path / "sample.json");
   Problems problems;
   for (int64_t row = 0; row < images->size(); ++row) {
-    nlohmann::ordered_json line = {{"image", images->key(row)}};
+    const std::string key = images->key(row);
+    if (is_drawn && key == "grid.png") continue;
+    nlohmann::ordered_json line = {{"image", key}};
     try {
-      line.update(scene_in(images->image(row)));
+      const Image image = images->image(row);
+      if (image.width != image.height) {
+        problems.add(
+            fmt::format("{} is {} x {} pixels, and a scene is square", key, image.width, image.height));
+        continue;
+      }
+      line.update(scene_in(image));
       print_line("{}", line.dump());
     } catch (const data::BadSample& bad) {
       problems.add(bad.what());
@@ -78,7 +88,8 @@ void add_demo_read(CLI::App& demo) {
       demo.add_subcommand("read", "Print what the scene judge sees in images, one JSON line each");
   command->add_option("IMAGES", *path, "folder, shards or table of images")->required();
   command->footer(
-      "null means that the judge does not recognise this property.\nExample:\n  pixart demo read images/mine");
+      "null means that the judge does not recognise this property. Images must be square.\n"
+      "Example:\n  pixart demo read images/mine");
   command->callback([path] { read_scenes(with_home(*path)); });
 }
 

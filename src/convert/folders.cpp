@@ -177,6 +177,10 @@ fs::path checked_target(const fs::path& target, TargetKind kind, bool overwrite)
     require_model_folder(place);
   else if (!fs::is_regular_file(place))
     throw UserError(fmt::format("{} is not a file; it is not replaced by one.", target.string()));
+  else if (!begins_as_weights(place))
+    throw UserError(
+        fmt::format("{} holds no weights, so it is not replaced. Move it away, or choose another name.",
+                    target.string()));
   return place;
 }
 

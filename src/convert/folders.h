@@ -14,7 +14,7 @@ enum class TargetKind { kSafetensors, kPth, kFolder };
 
 // The path to which `target` is written: `target`, or the target of a symbolic link. Refuses an existing path
 // unless `overwrite` is true. A folder is overwritten only if all its files belong to a model, a file only by
-// a file.
+// a file, and only if it begins as weights do.
 std::filesystem::path checked_target(const std::filesystem::path& target, TargetKind kind, bool overwrite);
 
 // Throws one UserError that lists the missing parts of a pipeline, before anything is written.

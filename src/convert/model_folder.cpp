@@ -1,6 +1,7 @@
 #include "pixart/convert/model_folder.h"
 
 #include <algorithm>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
@@ -31,6 +32,15 @@ bool is_weights(const std::string& name) {
   return std::regex_match(name, pattern);
 }
 
+bool says_where_weights_are(const fs::path& index) {
+  try {
+    const auto json = nlohmann::json::parse(read_file(index, kLargestConfig));
+    return json.is_object() && json.contains("weight_map");
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 // Web applications also have a config.json, so its content is checked.
 bool says_a_model(const fs::path& config) {
   try {
@@ -59,7 +69,9 @@ bool is_of_a_model(const fs::directory_entry& entry) {
     return says_a_model(entry.path());
   if (name == "README.md") return is_card(entry.path());
   if (entry.path().parent_path().filename() == kSamples) return is_own_sample(entry.path());
-  return is_weights(name) || kTokenizerFiles.count(name) > 0;
+  if (is_weights(name))
+    return name.ends_with(".json") ? says_where_weights_are(entry.path()) : begins_as_weights(entry.path());
+  return kTokenizerFiles.count(name) > 0;
 }
 
 void find_foreign(const fs::path& folder, const std::string& above, std::vector<std::string>& found) {
@@ -76,6 +88,22 @@ void find_foreign(const fs::path& folder, const std::string& above, std::vector<
 }
 
 }  // namespace
+
+bool begins_as_weights(const fs::path& file) {
+  constexpr size_t kSizeBytes = 8;
+  std::ifstream stream(file, std::ios::binary);
+  std::string head(kSizeBytes + 1, '\0');
+  stream.read(head.data(), std::streamsize(head.size()));
+  if (!stream.is_open() || stream.bad()) return false;
+  head.resize(size_t(stream.gcount()));
+  if (head.empty()) return true;
+  const bool is_zip = head.starts_with("PK\x03\x04");
+  const bool is_pickle = head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5;
+  // The size of the header is a small number, of which text in this place has no zeros.
+  const bool is_safetensors =
+      head.size() > kSizeBytes && head.substr(4, 4) == std::string(4, '\0') && head[kSizeBytes] == '{';
+  return is_zip || is_pickle || is_safetensors;
+}
 
 std::vector<std::string> foreign_entries(const fs::path& folder) {
   std::vector<std::string> found;

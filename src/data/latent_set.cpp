@@ -11,6 +11,7 @@
 #include "feature_values.h"
 #include "pixart/base/claim.h"
 #include "pixart/base/error.h"
+#include "pixart/data/quarantine_file.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/formats/weights.h"
 #include "rejection_json.h"
@@ -122,6 +123,7 @@ int64_t write_latent_index(const fs::path& folder, const std::vector<fs::path>& 
   const int64_t accepted = shard_of.ge(0).sum().item<int64_t>();
   PIXART_CHECK(accepted == ledger.accepted(), "{} rows have latents, {} were accepted", accepted,
                ledger.accepted());
+  set_aside_foreign_quarantine(folder / kQuarantineFile);
   write_quarantine(folder / kQuarantineFile, ledger);
   formats::save_safetensors(
       folder / kIndexFile,

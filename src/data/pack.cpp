@@ -18,6 +18,7 @@
 #include "pixart/base/parallel.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
+#include "pixart/data/quarantine_file.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/tar.h"
 #include "shard_samples.h"
@@ -279,6 +280,7 @@ PackReport pack(const SourceConfig& config, const Dataset& dataset, const fs::pa
                 const PackOptions& options) {
   check_budget(config, make_ledger(config.name, dataset, {}));
   create_folders(out);
+  require_own_quarantine(out / "quarantine.jsonl");
   const Lock lock(out);
   PackState state =
       begin({.source = config.name,

@@ -8,6 +8,7 @@
 #include "pixart/base/log.h"
 #include "pixart/base/print.h"
 #include "pixart/base/words.h"
+#include "pixart/data/quarantine_file.h"
 
 namespace pixart::data {
 
@@ -103,10 +104,15 @@ double unusable_share(const RejectionCount& count) {
   return double(count.unusable) / double(std::max<int64_t>(1, count.listed));
 }
 
+std::filesystem::path own_place(const std::filesystem::path& path) {
+  require_own_quarantine(path);
+  return link_target(path);
+}
+
 }  // namespace
 
 QuarantineWriter::QuarantineWriter(const std::filesystem::path& path, std::string source)
-    : file_(path), source_(std::move(source)) {}
+    : file_(own_place(path)), source_(std::move(source)) {}
 
 void QuarantineWriter::add(const Rejection& rejection) {
   constexpr size_t kPiece = size_t{1} << 20;

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "pixart/base/env.h"
@@ -11,6 +12,7 @@
 #include "pixart/base/progress.h"
 #include "pixart/data/transform.h"
 #include "pixart/demo/scenes.h"
+#include "pixart/formats/bounded_json.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/run_folder.h"
 #include "pixart/sample/pipeline.h"
@@ -132,6 +134,24 @@ double trained_seconds(const run::RunConfig& config, const fs::path& run) {
   return seconds;
 }
 
+// `file` is replaced at the end, if it is an earlier result: a JSON object with these keys.
+void require_own_result(const fs::path& file, const std::vector<const char*>& keys) {
+  constexpr uint64_t kLargest = uint64_t{16} << 20;
+  std::error_code error;
+  if (!fs::exists(file, error)) return;
+  const bool is_read = fs::is_regular_file(file, error) && fs::file_size(file, error) <= kLargest;
+  const auto json = is_read ? formats::parse_ordered_or_discard(read_file(file, kLargest)) : ordered_json();
+  const bool is_own = json.is_object() && std::all_of(keys.begin(), keys.end(), [&](const char* key) {
+                        return json.contains(key) && (json[key].is_number() || json[key].is_object());
+                      });
+  if (!is_own)
+    throw UserError(fmt::format(
+        "{} is there and was not written by pixart demo score, so it is not replaced: move it away.",
+        file.string()));
+}
+
+constexpr const char *kScoreFile = "score.json", *kCurveFile = "curve.json";
+
 ordered_json nested(const Scores& scores) {
   ordered_json json = ordered_json::object();
   for (const auto& [name, value] : scores) {
@@ -150,6 +170,7 @@ ordered_json nested(const Scores& scores) {
 Scores score_run(const fs::path& run, const std::string& device) {
   const double started = monotonic_seconds();
   const run::RunConfig config = config_of(run);
+  require_own_result(run / kScoreFile, {"judge_truth", "vae_read", "seconds"});
   const demo::EvaluationConfig evaluation = config.evaluation.value_or(demo::EvaluationConfig{});
   Scores scores;
   const auto stages = text_stages(config);
@@ -170,7 +191,7 @@ Scores score_run(const fs::path& run, const std::string& device) {
     progress.update(++done);
   }
   scores["seconds"] = trained_seconds(config, run) + monotonic_seconds() - started;
-  write_file_atomically(run / "score.json", nested(scores).dump(1) + "\n");
+  write_file_atomically(link_target(run / kScoreFile), nested(scores).dump(1) + "\n");
   return scores;
 }
 
@@ -191,6 +212,7 @@ std::vector<std::string> missed_bars(const fs::path& run, const Scores& scores) 
 
 void score_checkpoints(const fs::path& run, const std::string& device) {
   const run::RunConfig config = config_of(run);
+  require_own_result(run / kCurveFile, {"stages"});
   const demo::EvaluationConfig evaluation = config.evaluation.value_or(demo::EvaluationConfig{});
   ordered_json stages = ordered_json::object();
   for (const auto& [number, stage] : text_stages(config)) {
@@ -218,7 +240,7 @@ void score_checkpoints(const fs::path& run, const std::string& device) {
     }
     stages[stage->name] = points;
   }
-  write_file_atomically(run / "curve.json", ordered_json{{"stages", stages}}.dump(1) + "\n");
+  write_file_atomically(link_target(run / kCurveFile), ordered_json{{"stages", stages}}.dump(1) + "\n");
 }
 
 }  // namespace pixart::sample

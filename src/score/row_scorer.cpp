@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "clip_metrics.h"
 #include "clip_pixels.h"
 #include "pixart/base/names.h"
+#include "pixart/base/print.h"
 #include "pixart/formats/hash.h"
 #include "pixart/models/clip.h"
 #include "pixart/text/clip_tokenizer.h"
@@ -19,10 +21,38 @@ using nlohmann::ordered_json;
 
 namespace {
 
+constexpr const char* kAestheticField = "aesthetic";
+
 bool wants(const RowScoreRequest& request, Metric metric) { return contains(request.metrics, metric); }
 
 bool wants_texts(const RowScoreRequest& request) {
   return wants(request, Metric::kClip) || wants(request, Metric::kPickscore);
+}
+
+std::string text_score_name(Metric metric) { return metric == Metric::kClip ? "clip_cosine" : "pickscore"; }
+
+// The fields of scores that a line may have.
+std::vector<std::string> score_fields(const RowScoreRequest& request, const std::vector<std::string>& kinds) {
+  std::vector<std::string> fields;
+  if (wants(request, Metric::kAesthetic)) fields.emplace_back(kAestheticField);
+  for (const Metric metric : {Metric::kClip, Metric::kPickscore}) {
+    if (!wants(request, metric)) continue;
+    fields.push_back(text_score_name(metric));
+    if (kinds.size() > 1)
+      for (const auto& kind : kinds) fields.push_back(text_score_name(metric) + "_" + kind);
+  }
+  return fields;
+}
+
+std::string rejection_problem(const ordered_json& line) {
+  constexpr size_t kFields = 4;  // of such a line
+  const auto& reason = line["rejected"];
+  if (!reason.is_string() || !reason_called(reason.get_ref<const std::string&>()))
+    return "has a reason of rejection that does not exist";
+  const auto detail = line.find("detail");
+  if (detail == line.end() || !detail->is_string() || line.size() != kFields)
+    return "has other fields than key, row, rejected and detail";
+  return "";
 }
 
 // JSON would write null, as if there were no value.
@@ -82,9 +112,16 @@ void check_request(const RowScoreRequest& request, Problems& problems) {
   if (request.batch_size < 1) problems.add("a batch has at least one row");
 }
 
+std::optional<data::Reason> reason_called(std::string_view name) {
+  for (const auto reason : data::all_reasons())
+    if (data::to_string(reason) == name) return reason;
+  return std::nullopt;
+}
+
 struct RowScorer::State {
   RowScoreRequest request;
   bool has_kinds = false;
+  std::vector<std::string> fields = {};
   c10::Device device;
   models::LoadedClip clip;
   std::optional<text::ClipTokenizer> tokenizer = {};
@@ -97,9 +134,11 @@ struct RowScorer::State {
                  std::vector<ordered_json>& lines) const;
 };
 
-RowScorer::RowScorer(const RowScoreRequest& request, bool has_kinds, c10::Device device)
+RowScorer::RowScorer(const RowScoreRequest& request, const std::vector<std::string>& kinds,
+                     c10::Device device)
     : state_(new State{.request = request,
-                       .has_kinds = has_kinds,
+                       .has_kinds = kinds.size() > 1,
+                       .fields = score_fields(request, kinds),
                        .device = device,
                        .clip = models::load_clip(request.clip, device)}) {
   const auto& config = state_->clip.model->config();
@@ -158,7 +197,7 @@ at::Tensor RowScorer::State::image_rows(const std::vector<const ReadRow*>& rows)
 void RowScorer::State::add_texts(const std::vector<const ReadRow*>& rows, const at::Tensor& images,
                                  Metric metric, std::vector<ordered_json>& lines) const {
   const bool is_clip = metric == Metric::kClip;
-  const std::string name = is_clip ? "clip_cosine" : "pickscore";
+  const std::string name = text_score_name(metric);
   const double scale = is_clip ? 1 : clip.model->logit_scale();
   std::vector<std::string> texts;
   for (const auto* row : rows)
@@ -200,7 +239,7 @@ std::string RowScorer::lines(const std::vector<ReadRow>& batch) const {
     if (state_->head) {
       const at::Tensor values = (*state_->head)(images);
       for (size_t i = 0; i < good.size(); ++i)
-        scored[i]["aesthetic"] = rounded(values[int64_t(i)].item<double>());
+        scored[i][kAestheticField] = rounded(values[int64_t(i)].item<double>());
     }
   }
   std::string text;
@@ -215,6 +254,25 @@ std::string RowScorer::lines(const std::vector<ReadRow>& batch) const {
     text += line.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
   }
   return text;
+}
+
+std::string RowScorer::problem_of(const ordered_json& line) const {
+  const auto key = line.find("key");
+  if (key == line.end() || !key->is_string()) return "names no sample";
+  if (line.contains("rejected")) return rejection_problem(line);
+  for (const char* side : {"width", "height"})
+    if (const auto found = line.find(side);
+        found == line.end() || !found->is_number_integer() || found->get<int64_t>() < 1)
+      return fmt::format("has no {} of an image", side);
+  for (const auto& [name, value] : line.items()) {
+    if (name == "key" || name == "row" || name == "width" || name == "height") continue;
+    if (!contains(state_->fields, name))
+      return fmt::format("has a field that these metrics do not have: {}", printable(name.substr(0, 80)));
+    if (!value.is_number() || !(std::abs(value.get<double>()) <= double(std::numeric_limits<float>::max())))
+      return fmt::format("has a value of {} that is not a score", printable(name));
+  }
+  if (state_->head && !line.contains(kAestheticField)) return fmt::format("has no {}", kAestheticField);
+  return "";
 }
 
 }  // namespace pixart::score

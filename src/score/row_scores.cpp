@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <regex>
 #include <set>
@@ -11,10 +12,13 @@
 #include "pixart/base/file.h"
 #include "pixart/base/file_lock.h"
 #include "pixart/base/log.h"
+#include "pixart/base/names.h"
 #include "pixart/base/prefetch.h"
 #include "pixart/base/print.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
+#include "pixart/data/quarantine_file.h"
+#include "pixart/formats/bounded_json.h"
 #include "pixart/nn/device.h"
 #include "row_scorer.h"
 
@@ -48,6 +52,36 @@ std::string text_of(const ordered_json& value) {
                            : value.dump(-1, ' ', true, ordered_json::error_handler_t::replace);
 }
 
+// A line of RowScorer::lines(), as far as its names tell.
+bool is_row_line(const ordered_json& line) {
+  const auto is = [&](const char* name, auto has_type) {
+    const auto found = line.is_object() ? line.find(name) : line.end();
+    return found != line.end() && has_type(*found);
+  };
+  const auto text = [](const ordered_json& value) { return value.is_string(); };
+  const auto number = [](const ordered_json& value) { return value.is_number_integer(); };
+  return is("key", text) && is("row", number) &&
+         ((is("width", number) && is("height", number)) || (is("rejected", text) && is("detail", text)));
+}
+
+// Files of the program have names that the files of a user may have, too.
+bool is_own_lines_file(const fs::path& file) {
+  return data::holds_only_own_lines(file, R"({"key":)", is_row_line);
+}
+
+// Of the files that this command reads, writes or deletes.
+void require_own_files(const Files& files) {
+  std::vector<fs::path> wanted = {files.partial};
+  for (int64_t i = 0; files.parts > 1 && i < files.parts; ++i) wanted.push_back(files.part(i));
+  Problems problems;
+  for (const auto& file : wanted)
+    if (!is_own_lines_file(file))
+      problems.add(
+          fmt::format("{} is there and has other lines than those of pixart data score", file.string()));
+  problems.throw_if_any("neither replaced nor deleted: choose another --out, or move these files away");
+  data::require_own_quarantine(files.quarantine);
+}
+
 // Lines of different protocols do not mix.
 void require_protocol(const Files& files, const ordered_json& wanted) {
   std::error_code error;
@@ -58,7 +92,7 @@ void require_protocol(const Files& files, const ordered_json& wanted) {
                       files.out.string(), files.protocol.filename().string()));
     return write_file_atomically(files.protocol, wanted.dump(1) + "\n");
   }
-  const auto found = ordered_json::parse(read_file(files.protocol, uint64_t{1} << 24), nullptr, false);
+  const auto found = formats::parse_ordered_or_discard(read_file(files.protocol, uint64_t{1} << 24));
   if (!found.is_object())
     throw UserError(files.protocol.string() + " is damaged; remove it and the scores next to it.");
   Problems problems;
@@ -112,7 +146,7 @@ Start find_start(const fs::path& partial, const Range& range) {
   uint64_t offset = 0;
   int64_t last_row = range.first - 1;
   for (std::string line; std::getline(file, line) && !file.eof(); offset += line.size() + 1) {
-    const auto json = ordered_json::parse(line, nullptr, false);
+    const auto json = formats::parse_ordered_or_discard(line);
     const auto row = json.is_object() ? json.find("row") : json.end();
     if (!json.is_object() || row == json.end() || !row->is_number_integer()) break;
     const auto number = row->get<int64_t>();
@@ -194,6 +228,7 @@ void rename_durably(const fs::path& from, const fs::path& to) {
 }
 
 void append_file(const fs::path& from, AtomicFile& to) {
+  require_no_pipe(from);
   std::ifstream file(from, std::ios::binary);
   std::string piece(size_t{1} << 20, '\0');
   while (file.read(piece.data(), std::streamsize(piece.size())) || file.gcount() > 0)
@@ -201,13 +236,15 @@ void append_file(const fs::path& from, AtomicFile& to) {
   if (file.bad()) throw UserError("cannot read " + from.string(), ExitCode::kStorage);
 }
 
-// Whichever process finds all parts done makes the whole of them. Returns whether it is there.
-bool join_parts(const Files& files) {
+// Whichever process finds all parts done makes the whole of them, if all are as they were written. Returns whether it
+// is there.
+bool join_parts(const Files& files, const std::function<void(int64_t part)>& check) {
   const FileLock lock(files.protocol);
   std::error_code error;
   if (fs::exists(files.out, error)) return true;
   for (int64_t i = 0; i < files.parts; ++i)
     if (!fs::exists(files.part(i), error)) return false;
+  for (int64_t i = 0; i < files.parts; ++i) check(i);
   AtomicFile whole(files.out);
   for (int64_t i = 0; i < files.parts; ++i) append_file(files.part(i), whole);
   whole.commit();
@@ -216,7 +253,7 @@ bool join_parts(const Files& files) {
 }
 
 // Part files of other commands, such as those of another number of parts. Nothing reads them when the whole is there.
-// One that another process makes stays.
+// One that another process makes stays, and so does one with other lines than ours.
 void delete_part_files(const Files& files) {
   const std::string begin = files.out.filename().string() + ".";
   const std::regex part("(\\d+-of-\\d+(\\.partial)?|partial)");
@@ -225,7 +262,7 @@ void delete_part_files(const Files& files) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with(begin) || !std::regex_match(name.substr(begin.size()), part)) continue;
     const auto lock = FileLock::try_lock(entry.path());
-    if (lock) delete_file(entry.path());
+    if (lock && is_own_lines_file(entry.path())) delete_file(entry.path());
   }
 }
 
@@ -264,57 +301,84 @@ class Spreads {
   std::map<std::string, std::vector<float>> values_;
 };
 
-data::Reason reason_named(const std::string& name) {
-  for (const auto reason : data::all_reasons())
-    if (data::to_string(reason) == name) return reason;
-  return data::Reason::kDamagedImage;
+// What is not UTF-8 was replaced in the line.
+bool names_sample(const ordered_json& line, const std::string& key) {
+  const auto written = [](const ordered_json& text) {
+    return text.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  };
+  const auto& own = line["key"].get_ref<const std::string&>();
+  return own == key || written(own) == written(key);
 }
 
-std::string text_in(const ordered_json& line, const char* name) {
-  const auto found = line.find(name);
-  return found != line.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-UserError damaged(const Files& files, const std::string& why) {
+UserError damaged(const fs::path& path, const std::string& why) {
   return UserError(
       fmt::format("{} was changed or is damaged: {}. Move it away; the same command then makes it again.",
-                  files.out.string(), why),
+                  path.string(), why),
       ExitCode::kStorage);
 }
 
 // Each row that the listing accepts has a line.
-void require_all_rows(const Files& files, const data::Dataset& dataset, std::vector<bool> has_line) {
-  for (const auto& rejection : dataset.rejected()) has_line[size_t(rejection.row)] = true;
+void require_all_rows(const fs::path& path, const data::Dataset& dataset, const Range& range,
+                      const std::vector<bool>& has_line) {
   const auto lacking = std::count(has_line.begin(), has_line.end(), false);
   if (lacking == 0) return;
   const auto first = std::find(has_line.begin(), has_line.end(), false) - has_line.begin();
-  throw damaged(files, fmt::format("{} of {} rows have no line, the first of them {}", lacking,
-                                   dataset.size(), printable(dataset.key(first))));
+  throw damaged(path, fmt::format("{} of {} rows have no line, the first of them {}", lacking,
+                                  range.last - range.first, printable(dataset.key(range.first + first))));
 }
 
-RowScoreReport read_back(const Files& files, const data::SourceConfig& source, const data::Dataset& dataset) {
-  Spreads spreads(dataset.size());
-  std::vector<data::Rejection> found;
-  std::vector<bool> has_line(size_t(dataset.size()));
-  std::ifstream file(files.out, std::ios::binary);
-  int64_t number = 0;
+// Throws unless the scorer can have written the line in this place: `next` is the lowest row that it may be about.
+void require_line(const fs::path& path, const data::Dataset& dataset, const RowScorer& scorer, int64_t number,
+                  const ordered_json& line, int64_t next) {
+  if (const std::string problem = scorer.problem_of(line); !problem.empty())
+    throw damaged(path, fmt::format("line {} {}", number, problem));
+  const auto row = line["row"].get<int64_t>();
+  if (row < next) throw damaged(path, fmt::format("line {} is of row {} and not in order", number, row));
+  if (const std::string key = dataset.key(row); !names_sample(line, key))
+    throw damaged(path, fmt::format("line {} is of another sample than {}", number, printable(key)));
+}
+
+// Reads the lines of a range. Throws unless each row that the listing accepts has the line that was written.
+void read_lines(const fs::path& path, const Range& range, const data::Dataset& dataset,
+                const RowScorer& scorer, const std::function<void(const ordered_json&)>& use) {
+  std::vector<bool> has_line(size_t(range.last - range.first));
+  for (const auto& rejection : dataset.rejected())
+    if (rejection.row >= range.first && rejection.row < range.last)
+      has_line[size_t(rejection.row - range.first)] = true;
+  require_no_pipe(path);
+  std::ifstream file(path, std::ios::binary);
+  int64_t number = 0, next = range.first;
   for (std::string text; std::getline(file, text);) {
     ++number;
-    const auto line = ordered_json::parse(text, nullptr, false);
+    const auto line = formats::parse_ordered_or_discard(text);
     const auto row = line.is_object() ? line.find("row") : line.end();
     if (row == line.end() || !row->is_number_integer() || row->get<int64_t>() < 0 ||
-        row->get<int64_t>() >= dataset.size())
-      throw damaged(files, fmt::format("line {} is not a row of scores", number));
-    has_line[row->get<size_t>()] = true;
+        row->get<int64_t>() >= range.last)
+      throw damaged(path, fmt::format("line {} is not a row of scores", number));
+    require_line(path, dataset, scorer, number, line, next);
+    next = row->get<int64_t>() + 1;
+    const auto place = size_t(next - 1 - range.first);
+    if (has_line[place])
+      throw damaged(path, fmt::format("line {} is of row {}, which the source rejects", number, next - 1));
+    has_line[place] = true;
+    use(line);
+  }
+  require_all_rows(path, dataset, range, has_line);
+}
+
+RowScoreReport read_back(const Files& files, const data::SourceConfig& source, const data::Dataset& dataset,
+                         const RowScorer& scorer) {
+  Spreads spreads(dataset.size());
+  std::vector<data::Rejection> found;
+  read_lines(files.out, {.last = dataset.size()}, dataset, scorer, [&](const ordered_json& line) {
     if (line.contains("rejected"))
-      found.push_back({.row = row->get<int64_t>(),
-                       .key = text_in(line, "key"),
-                       .reason = reason_named(text_in(line, "rejected")),
-                       .detail = text_in(line, "detail")});
+      found.push_back({.row = line["row"].get<int64_t>(),
+                       .key = line["key"].get<std::string>(),
+                       .reason = *reason_called(line["rejected"].get_ref<const std::string&>()),
+                       .detail = line["detail"].get<std::string>()});
     else
       spreads.add(line);
-  }
-  require_all_rows(files, dataset, std::move(has_line));
+  });
   RowScoreReport report{.is_complete = true,
                         .ledger = data::make_ledger(source.name, dataset, std::move(found))};
   report.fields = spreads.spreads();
@@ -329,18 +393,25 @@ RowScoreReport score_rows(const data::SourceConfig& source, const data::Dataset&
   Problems problems;
   check_request(request, problems);
   problems.throw_if_any("data score");
-  const c10::Device device = nn::select_device(request.device, request.local_rank);
-  const RowScorer scorer(request, source.captions.size() > 1, device);
   const Files files(request);
+  require_own_files(files);
+  const c10::Device device = nn::select_device(request.device, request.local_rank);
+  const RowScorer scorer(request, names_of(source.captions), device);
   if (files.out.has_parent_path()) create_folders(files.out.parent_path());
   require_protocol(files, protocol_of(source, dataset, scorer));
   std::error_code error;
   if (!fs::exists(files.out, error)) {
     make_part(files, Job(source, dataset, scorer, range_of(request, dataset.size())));
-    if (files.parts > 1 && !join_parts(files)) return {};
+    const auto check = [&](int64_t part) {
+      auto other = request;
+      other.part = part;
+      read_lines(files.part(part), range_of(other, dataset.size()), dataset, scorer, [](const auto&) {});
+    };
+    if (files.parts > 1 && !join_parts(files, check)) return {};
   }
+  auto report = read_back(files, source, dataset, scorer);
   delete_part_files(files);
-  return read_back(files, source, dataset);
+  return report;
 }
 
 }  // namespace pixart::score

@@ -127,6 +127,16 @@ class Scores(CompBench):
         lines(self.folder / "spacy.jsonl", self.questions())
         self.assertNotIn("The questions are of this program", self.score(*self.everything(), "--questions", "spacy.jsonl"))
 
+    def test_questions_replace_only_questions(self):
+        asked = "compbench", "questions", "--prompts", "dataset", "--out"
+        mine = self.folder / "dataset/color_val.txt"
+        before = mine.read_text()
+        self.assertIn("is not replaced", self.pixart(*asked, "dataset/color_val.txt", code=BAD_INPUT))
+        self.assertEqual(mine.read_text(), before)
+        for _ in range(2):
+            self.pixart(*asked, "questions.jsonl")
+        self.assertEqual([json.loads(line) for line in (self.folder / "questions.jsonl").read_text().splitlines()], self.questions())
+
     def test_equal_questions_are_one_protocol(self):
         asked = self.everything()
         self.score(*asked, "--out", "a")

@@ -7,6 +7,7 @@
 
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
+#include "pixart/base/file.h"
 #include "pixart/formats/image_file.h"
 #include "process.h"
 
@@ -170,6 +171,23 @@ TEST_F(DataCheck, QuarantineFile) {
   EXPECT_EQ(lines[1]["key"], "11.png");
   EXPECT_EQ(lines[1]["offset"], 0);
   EXPECT_EQ(check({"images", "--quarantine", "no/such/folder.jsonl"}).code, 74);
+}
+
+TEST_F(DataCheck, TheFileOfAUserIsNoQuarantineFile) {
+  write_text(folder_ / "notes.jsonl", "mine\n");
+  const auto refused = check({"images", "--quarantine", "notes.jsonl"});
+  EXPECT_EQ(refused.code, 78) << refused.output;
+  EXPECT_THAT(refused.output, AllOf(HasSubstr("notes.jsonl is there and is not a quarantine file"),
+                                    Not(HasSubstr("samples accepted"))));
+  EXPECT_EQ(read_file(folder_ / "notes.jsonl"), "mine\n");
+  spoil();
+  fs::create_symlink("real.jsonl", folder_ / "link.jsonl");
+  for (int i = 0; i < 2; ++i) {
+    const auto result = check({"images", "--set", "quarantine_budget=0.1", "--quarantine", "link.jsonl"});
+    EXPECT_EQ(result.code, 0) << result.output;
+  }
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link.jsonl"));
+  EXPECT_THAT(read_file(folder_ / "real.jsonl"), HasSubstr("empty_file"));
 }
 
 TEST_F(DataCheck, KeysOfTheSource) {

@@ -69,9 +69,31 @@ class Read(Scratch):
             self.assertIn(name, output)
         self.assertEqual(output.count('"shape"'), SCENES - 2)
 
+    def test_the_overview_of_drawn_images_is_not_one_of_them(self):
+        shutil.copytree(self.folder / "right", self.folder / "drawn")
+        study_images.png(self.folder / "drawn/grid.png", 48, 32, lambda x, y: bytes(3))
+        output = run(PIXART, "demo", "read", "drawn", folder=self.folder, code=BAD_INPUT)
+        self.assertIn("grid.png is 48 x 32 pixels, and a scene is square", output)
+        self.assertEqual(output.count('"shape"'), SCENES)
+        (self.folder / "drawn/sample.json").write_text("{}")
+        self.assertEqual(run(PIXART, "demo", "read", "drawn", folder=self.folder).count('"shape"'), SCENES)
+
     def test_what_does_not_exist_is_said(self):
         output = run(PIXART, "demo", "read", "nowhere", folder=self.folder, code=BAD_INPUT)
         self.assertIn("nowhere does not exist: give a folder, shards or a table of images", output)
+
+
+class Score(Scratch):
+    def test_files_of_a_user_are_no_results_and_stay(self):
+        folder = self.folder / "noted"
+        folder.mkdir()
+        shutil.copy(SOURCE / "configs/demo/scenes.yaml", folder / "run.yaml")
+        for text in "mine\n", '{"seconds": 1}\n', "[]\n":
+            for name, options in ("score.json", []), ("curve.json", ["--curve"]):
+                (folder / name).write_text(text)
+                output = run(PIXART, "demo", "score", "noted", *options, folder=self.folder, code=BAD_INPUT)
+                self.assertIn(f"{name} is there and was not written by pixart demo score", output)
+                self.assertEqual((folder / name).read_text(), text)
 
 
 class Compare(Scratch):

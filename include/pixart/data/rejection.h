@@ -59,7 +59,10 @@ class SourceChanged : public UserError {
 class BadSample : public std::runtime_error {
  public:
   explicit BadSample(Rejection rejection)
-      : std::runtime_error(rejection.key + ": " + rejection.detail), rejection_(std::move(rejection)) {}
+      : std::runtime_error(rejection.detail.starts_with(rejection.key)
+                               ? rejection.detail
+                               : rejection.key + ": " + rejection.detail),
+        rejection_(std::move(rejection)) {}
   const Rejection& rejection() const { return rejection_; }
 
  private:

@@ -3,7 +3,7 @@
 //   OUT                   JSON lines in the order of the rows, when all are scored
 //   OUT.protocol.json     what the scores depend on, as the first thing that is written
 //   OUT.partial           the lines so far; with several parts OUT.3-of-8.partial, and OUT.3-of-8 when that is done. They
-//                         are deleted when OUT is there, also those of another number of parts
+//                         are deleted when OUT is there, also those of another number of parts, if all lines are such
 //   OUT.quarantine.jsonl  the rows that have no scores, and why, when all are scored
 //
 // A killed process continues after the last whole batch. A batch is a fixed range of rows, so the bytes of OUT
@@ -52,8 +52,9 @@ struct RowScoreReport {
 //   aesthetic    LAION's score
 // or {"key", "row", "rejected", "detail"} for an image that cannot be read. Rows that the listing rejects have no
 // line. Throws one UserError with every problem of the request; UserError if files of another protocol are there
-// (names each difference); kFolderOwned if another process makes this part; kRequeue if it was asked to stop, with
-// whole batches kept; kNumerics if a score is not finite; kStorage if OUT was changed or lacks rows (it stays).
+// (names each difference), or, before any work, files of these names with other lines; kFolderOwned if another process makes this part; kRequeue if it was asked to stop, with
+// whole batches kept; kNumerics if a score is not finite; kStorage if OUT, or a part before it is
+// joined, lacks rows or has a line that is not as it was written (it stays).
 RowScoreReport score_rows(const data::SourceConfig& source, const data::Dataset& dataset,
                           const RowScoreRequest& request);
 

@@ -160,6 +160,27 @@ TEST_F(Overwriting, WhatIsNotOfAModelIsNamedAndKept) {
   }
 }
 
+TEST_F(Overwriting, NamesOfWeightsProveNothing) {
+  const std::string text = "the only copy of a thesis";
+  for (const std::string name : {"out/diffusion_pytorch_model.safetensors", "out/pytorch_model.bin",
+                                 "out/model.safetensors.index.json", "c.safetensors", "c.pth", "c.pt"}) {
+    SCOPED_TRACE(name);
+    fs::remove_all(folder_ / "out");
+    put(name, text);
+    EXPECT_THAT(refusal([&] { convert(folder_ / (name.starts_with("out/") ? "out" : name)); }),
+                HasSubstr("not replaced"));
+    EXPECT_EQ(read(folder_ / name), text);
+  }
+  for (const std::string name : {"d.safetensors", "d.pth"}) {
+    convert(folder_ / name);
+    EXPECT_NO_THROW(convert(folder_ / name)) << name;
+    fs::resize_file(folder_ / name, 100);  // damaged, and weights all the same
+    EXPECT_NO_THROW(convert(folder_ / name)) << name;
+  }
+  write("d.pth", std::string("\x80\x02}q", 4));  // as PyTorch wrote them before 1.6
+  EXPECT_NO_THROW(convert(folder_ / "d.pth"));
+}
+
 TEST_F(Overwriting, AModelAndAPipelineAreReplaced) {
   const std::string t5 = R"({"model_type": "t5"})", vae = R"({"_class_name": "AutoencoderKL"})";
   for (const auto& [name, text] : std::vector<std::pair<std::string, std::string>>{
@@ -169,9 +190,9 @@ TEST_F(Overwriting, AModelAndAPipelineAreReplaced) {
            {"vae/diffusion_pytorch_model.fp16.safetensors", ""},
            {"text_encoder/config.json", t5},
            {"text_encoder/pytorch_model-00001-of-00002.bin", ""},
-           {"text_encoder/pytorch_model.bin.index.json", "{}"},
+           {"text_encoder/pytorch_model.bin.index.json", R"({"weight_map": {}})"},
            {"text_encoder/model-00001-of-00002.safetensors", ""},
-           {"text_encoder/model.safetensors.index.json", "{}"},
+           {"text_encoder/model.safetensors.index.json", R"({"weight_map": {}})"},
            {"tokenizer/spiece.model", ""},
            {"transformer/config.json", vae}})
     put("out/" + name, text);
@@ -181,14 +202,14 @@ TEST_F(Overwriting, AModelAndAPipelineAreReplaced) {
 }
 
 TEST_F(Overwriting, LinksAreWrittenThrough) {
-  put("real.safetensors", "old");
+  put("real.safetensors", "");
   fs::create_symlink("real.safetensors", folder_ / "link.safetensors");
   convert(folder_ / "link.safetensors");
   EXPECT_TRUE(fs::is_symlink(folder_ / "link.safetensors"));
   EXPECT_FALSE(fs::is_symlink(folder_ / "real.safetensors"));
   EXPECT_NO_THROW(official(folder_ / "real.safetensors"));
   write_transformer(official(dit_), folder_ / "real", "", {});
-  put("real/diffusion_pytorch_model.bin");
+  put("real/diffusion_pytorch_model.bin", "");
   fs::create_directory_symlink("real", folder_ / "link");
   convert(folder_ / "link/");
   EXPECT_TRUE(fs::is_symlink(folder_ / "link"));

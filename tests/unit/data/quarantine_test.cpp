@@ -77,6 +77,50 @@ TEST_F(Quarantined, LinesAreAppendedAsTheyAreWritten) {
   EXPECT_THAT(read_file(folder_ / "new.jsonl"), HasSubstr("damaged_picture"));
 }
 
+TEST_F(Quarantined, OnlyAQuarantineFileIsReplaced) {
+  const auto path = folder_ / "quarantine.jsonl";
+  const std::string line = quarantine_line("stamps", rejection(7));
+  const auto ledger = make_ledger("stamps", *dataset_, {rejection(7)});
+  for (const std::string& own : {std::string(), line, line + line.substr(0, 30) + "\n" + line,
+                                 line.substr(0, 4), line + std::string(9, '\0')}) {
+    write("quarantine.jsonl", own);
+    EXPECT_NO_THROW(write_quarantine(path, ledger)) << own;
+  }
+  for (const std::string& foreign :
+       {std::string("mine\n"), line + "mine\n", std::string("{\"source\": \"stamps\", \"row\": 7}\n"),
+        std::string("[1]"), std::string(size_t{5} << 20, '{')}) {
+    write("quarantine.jsonl", foreign);
+    EXPECT_THAT([&] { write_quarantine(path, ledger); },
+                ThrowsMessage<UserError>(HasSubstr("is not a quarantine file, so it is not replaced")));
+    EXPECT_EQ(read_file(path), foreign);
+  }
+  EXPECT_THROW(write_quarantine(folder_, ledger), UserError);
+}
+
+TEST_F(Quarantined, ALinkStaysALink) {
+  const auto link = folder_ / "link.jsonl", other = folder_ / "other.jsonl";
+  std::filesystem::create_symlink(other, link);
+  write_quarantine(link, make_ledger("stamps", *dataset_, {}));
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_THAT(read_file(other), HasSubstr("empty_file"));
+}
+
+TEST_F(Quarantined, ARunKeepsTheFileOfAUser) {
+  const auto path = folder_ / "quarantine.jsonl";
+  for (const bool replaces : {true, false}) {
+    write("quarantine.jsonl", "mine\n");
+    QuarantineFile file(path);
+    ::testing::internal::CaptureStderr();
+    if (replaces) file.replace(make_ledger("stamps", *dataset_, {}));
+    file.append("stamps", rejection(7));
+    EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+                HasSubstr("was not a quarantine file: it is kept as"));
+    EXPECT_EQ(read_file(folder_ / fmt::format("quarantine.jsonl.kept-{}", replaces ? 1 : 2)), "mine\n");
+    EXPECT_THAT(read_file(path), ::testing::EndsWith(quarantine_line("stamps", rejection(7))));
+    EXPECT_EQ(read_file(path).find("mine"), std::string::npos);
+  }
+}
+
 TEST_F(Quarantined, LinesWaitUntilTheFileCanBeWritten) {
   const auto place = folder_ / "place", path = place / "quarantine.jsonl", whole = folder_ / "whole.jsonl";
   std::ofstream(place) << "a file in the place of the folder";

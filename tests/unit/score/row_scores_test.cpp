@@ -11,6 +11,7 @@
 #include "clip_metrics.h"
 #include "clip_pixels.h"
 #include "formula_inception.h"
+#include "many_keys.h"
 #include "pixart/base/file.h"
 #include "pixart/base/file_lock.h"
 #include "pixart/base/words.h"
@@ -169,8 +170,8 @@ TEST_F(RowScores, PartsInAnyOrderGiveTheSameBytes) {
 TEST_F(RowScores, PartsOfAnotherNumberAreDeletedWhenTheWholeIsThere) {
   request_.parts = 3, request_.part = 1;
   score();
-  const std::string other = request_.out.string();
-  write("out/scores.jsonl.1-of-3.partial", "half a line");
+  const std::string other = request_.out.string(), line = out(".2-of-3");
+  write("out/scores.jsonl.1-of-3.partial", line.substr(0, line.size() - 9));
   write("out/scores.jsonl.2-of-3.notes", "mine");
   ASSERT_TRUE(fs::exists(other + ".2-of-3"));
   request_.parts = 1, request_.part = 0;
@@ -178,7 +179,7 @@ TEST_F(RowScores, PartsOfAnotherNumberAreDeletedWhenTheWholeIsThere) {
   EXPECT_FALSE(fs::exists(other + ".2-of-3"));
   EXPECT_FALSE(fs::exists(other + ".1-of-3.partial"));
   EXPECT_TRUE(fs::exists(other + ".2-of-3.notes"));
-  write("out/scores.jsonl.4-of-9", "of another process");
+  write("out/scores.jsonl.4-of-9", line);  // of another process
   {
     const FileLock lock(other + ".4-of-9");
     score();
@@ -225,6 +226,8 @@ TEST_F(RowScores, AnotherProtocolIsRefused) {
   source_.captions[0].weight = 3;
   source_.max_samples = 5;
   EXPECT_THAT(refusal(), HasSubstr("rows was 11, and is 5 now"));
+  write("out/scores.jsonl.protocol.json", "{" + testing::many_keys() + "}");
+  EXPECT_THAT(refusal(), HasSubstr("scores.jsonl.protocol.json is damaged"));
   EXPECT_EQ(out(), whole);
 }
 
@@ -249,6 +252,54 @@ TEST_F(RowScores, FilesOfOthersStay) {
   EXPECT_EQ(out(), "mine\n");
 }
 
+TEST_F(RowScores, FilesOfOthersWithTheNamesOfPartsStay) {
+  fs::create_directories(folder_ / "out");
+  const auto refused = [&](const std::string& ending, int64_t parts) {
+    request_.parts = parts, request_.part = parts - 1;
+    write("out/scores.jsonl" + ending, "mine\n");
+    EXPECT_THAT(refusal(), HasSubstr("scores.jsonl" + ending + " is there and ")) << ending;
+    EXPECT_EQ(out(ending), "mine\n");
+    EXPECT_FALSE(fs::exists(request_.out.string() + ".protocol.json")) << "before any work";
+    fs::remove(request_.out.string() + ending);
+  };
+  refused(".partial", 1);
+  refused(".quarantine.jsonl", 1);
+  refused(".1-of-2", 2);
+  refused(".2-of-2", 2);
+  refused(".2-of-2.partial", 2);
+  request_.parts = 1, request_.part = 0;
+  const std::string line = R"({"key":"00.png","row":0,"width":24,"height":20})";
+  const std::vector<std::pair<std::string, std::string>> kept = {
+      {".1-of-2", "mine\n"}, {".1-of-2.partial", ""}, {".3-of-7.partial", line + "\nmine\n"}};
+  for (const auto& [ending, text] : kept) write("out/scores.jsonl" + ending, text);
+  EXPECT_TRUE(score().is_complete);
+  EXPECT_EQ(out(".1-of-2"), "mine\n");
+  EXPECT_EQ(out(".3-of-7.partial"), line + "\nmine\n");
+  EXPECT_FALSE(fs::exists(request_.out.string() + ".1-of-2.partial")) << "it holds nothing";
+}
+
+// Each part is judged, so that none is lost in a whole that is damaged.
+TEST_F(RowScores, PartsThatWereChangedAreNotJoined) {
+  request_.parts = 2;
+  score();
+  const std::string first = out(".1-of-2"), end = first.substr(0, first.rfind('\n', first.size() - 2) + 1);
+  request_.part = 1;
+  const auto refused = [&](const std::string& text) {
+    write("out/scores.jsonl.1-of-2", text);
+    const auto message = refusal();
+    EXPECT_EQ(out(".1-of-2"), text);
+    EXPECT_TRUE(fs::exists(request_.out.string() + ".2-of-2"));
+    EXPECT_FALSE(fs::exists(request_.out));
+    return message;
+  };
+  EXPECT_THAT(refused(end), HasSubstr("scores.jsonl.1-of-2 was changed or is damaged: 1 of "));
+  EXPECT_THAT(refused(first + out(".2-of-2")), HasSubstr("is not a row of scores"));
+  EXPECT_THAT(refused(out(".2-of-2")), HasSubstr("is not a row of scores"));
+  write("out/scores.jsonl.1-of-2", first);
+  EXPECT_TRUE(score().is_complete);
+  EXPECT_FALSE(fs::exists(request_.out.string() + ".1-of-2"));
+}
+
 TEST_F(RowScores, AFileThatWasChangedIsNotTakenForWhole) {
   score();
   const std::string whole = out(), last = whole.substr(0, whole.rfind('\n', whole.size() - 2) + 1);
@@ -265,9 +316,52 @@ TEST_F(RowScores, AFileThatWasChangedIsNotTakenForWhole) {
     other.replace(other.find("\"row\":3,") + 6, 1, row);
     EXPECT_THAT(changed(other), HasSubstr("line 4 is not a row of scores")) << row;
   }
+  EXPECT_THAT(changed("{\"row\":0," + testing::many_keys() + "}\n" + whole),
+              HasSubstr("line 1 is not a row of scores"));
   fs::remove(request_.out);
   score();
   EXPECT_EQ(out(), whole);
+}
+
+// Lines of rows that exist, with what no run of the command writes.
+TEST_F(RowScores, LinesThatItCannotHaveWrittenAreDamage) {
+  write("images/03.png", "no image");
+  source_.quarantine_budget = 1;
+  score();
+  const std::string whole = out();
+  const auto changed = [&](const std::string& from, const std::string& to) {
+    std::string text = whole;
+    text.replace(text.find(from), from.size(), to);
+    write("out/scores.jsonl", text);
+    const auto message = refusal();
+    EXPECT_THAT(message, HasSubstr("scores.jsonl was changed or is damaged: line "));
+    EXPECT_EQ(message.find('\x1b'), std::string::npos);
+    EXPECT_EQ(out(), text) << "it stays";
+    return message;
+  };
+  const std::string first = "\"row\":0,\"width\":24,", reason = "\"not_a_picture\"";
+  EXPECT_THAT(changed(first, first + "\"k\\u001b[31m\":1e308,"),
+              AllOf(HasSubstr("line 1 has a field that these metrics do not have"), HasSubstr("31m")));
+  EXPECT_THAT(changed(first, first + "\"clip_cosine_longer\":0.5,"), HasSubstr("clip_cosine_longer"));
+  for (const char* value : {"1e308", "-1e39", "\"0.5\"", "null", "[1]"})
+    EXPECT_THAT(
+        changed("\"clip_cosine\":", std::string("\"clip_cosine\":") + value + ",\"clip_cosine_long\":"),
+        HasSubstr("line 1 has a value of clip_cosine that is not a score"))
+        << value;
+  EXPECT_THAT(changed(first, "\"row\":0,\"width\":0,"), HasSubstr("line 1 has no width of an image"));
+  EXPECT_THAT(changed("\"height\":20,", ""), HasSubstr("line 1 has no height of an image"));
+  EXPECT_THAT(changed("\"aesthetic\":", "\"pickscore\":"), HasSubstr("line 1 has no aesthetic"));
+  EXPECT_THAT(changed("\"key\":\"00.png\",", ""), HasSubstr("line 1 names no sample"));
+  EXPECT_THAT(changed("00.png", "01.png"), HasSubstr("line 1 is of another sample than 00.png"));
+  EXPECT_THAT(changed("\"row\":1,", "\"row\":0,"), HasSubstr("line 2 is of row 0 and not in order"));
+  for (const char* other : {"\"\\u001b[31m\"", "\"\"", "7"})
+    EXPECT_THAT(changed(reason, other), HasSubstr("line 4 has a reason of rejection that does not exist"))
+        << other;
+  EXPECT_THAT(changed(reason + ",", reason + ",\"aesthetic\":5.0,"),
+              HasSubstr("line 4 has other fields than"));
+  EXPECT_THAT(changed("\"detail\":", "\"details\":"), HasSubstr("line 4 has other fields than"));
+  write("out/scores.jsonl", whole);
+  EXPECT_EQ(score().ledger.accepted(), kRows - 1);
 }
 
 TEST_F(RowScores, OnlyOneProcessMakesAPart) {
