@@ -14,6 +14,7 @@
 #include "pixart/plan/paper_stages.h"
 #include "pixart/plan/plan.h"
 #include "pixart/report/paper_costs.h"
+#include "pixart/train/coordinate_check.h"
 
 namespace pixart::tools {
 using nlohmann::ordered_json;
@@ -323,7 +324,11 @@ void add_coordinate_check(CLI::App& command, CoordinateChart& chart) {
       "in place of the plan: train small models of several widths for a few steps on random samples, and draw to this .svg how "
       "much the outputs of each kind of layer change (with a table in .json); flat with transformer.base_width");
   auto* widths =
-      command.add_option("--widths", chart.widths, "of the check (default: four, from about 64 on)")
+      command
+          .add_option(
+              "--widths", chart.widths,
+              fmt::format("of the check: 2 to {} numbers from {} to {} (default: four, from about 64 on)",
+                          train::kMostChecked, train::kNarrowestChecked, train::kWidestChecked))
           ->delimiter(',');
   auto* steps = command.add_option("--check-steps", chart.steps, "of the check")
                     ->check(CLI::Range(1, 1000))

@@ -70,26 +70,38 @@ std::set<std::string> labels_of(const Pairs& pairs) {
   return labels;
 }
 
-// Cohen's kappa with weights of disagreement; nothing where chance alone would explain all.
-template <class Weight>
-std::optional<double> kappa_of(const Pairs& pairs, Weight weight) {
-  std::map<std::string, double> first, second;
-  double total = 0, observed = 0, expected = 0;
-  for (const auto& [pair, count] : pairs) {
-    first[pair.first] += double(count);
-    second[pair.second] += double(count);
-    observed += weight(pair.first, pair.second) * double(count);
-    total += double(count);
-  }
-  for (const auto& [a, own] : first)
-    for (const auto& [b, other] : second) expected += weight(a, b) * own * other / std::max(1.0, total);
-  if (!(expected > 0)) return std::nullopt;
-  return 1 - observed / expected;
-}
+// The sums of which Cohen's kappa is made. Pairs are added and taken away one by one, without a look at the others.
+class KappaSums {
+ public:
+  explicit KappaSums(const Pairs& pairs) { add(pairs, 1); }
 
-std::optional<double> plain_kappa(const Pairs& pairs) {
-  return kappa_of(pairs, [](const std::string& a, const std::string& b) { return a == b ? 0.0 : 1.0; });
-}
+  // `times` -1 takes them away.
+  void add(const Pairs& pairs, int64_t times) {
+    for (const auto& [pair, count] : pairs) {
+      const auto& [a, b] = pair;
+      const int64_t change = times * count;
+      total_ += change;
+      equal_ += a == b ? change : 0;
+      by_chance_ += change * second_[a];
+      first_[a] += change;
+      by_chance_ += change * first_[b];
+      second_[b] += change;
+    }
+  }
+
+  // Nothing where chance alone would explain all.
+  std::optional<double> kappa() const {
+    const int64_t expected = total_ * total_ - by_chance_;
+    if (expected <= 0) return std::nullopt;
+    return 1 - double(total_ - equal_) * double(total_) / double(expected);
+  }
+
+ private:
+  std::map<std::string, int64_t> first_, second_;  // how often each gives an answer
+  int64_t total_ = 0, equal_ = 0;
+  // The sum over answers of first_ times second_: total_ times the pairs that are equal by chance.
+  int64_t by_chance_ = 0;
+};
 
 std::optional<double> number_of(const std::string& label) {
   double value = 0;
@@ -102,20 +114,29 @@ std::optional<double> number_of(const std::string& label) {
 std::optional<double> quadratic_kappa(const Pairs& pairs) {
   for (const auto& label : labels_of(pairs))
     if (!number_of(label)) return std::nullopt;
-  return kappa_of(pairs, [](const std::string& a, const std::string& b) {
-    return std::pow(*number_of(a) - *number_of(b), 2);
-  });
+  std::map<double, double> first, second;
+  double total = 0, observed = 0, expected = 0;
+  for (const auto& [pair, count] : pairs) {
+    const double a = *number_of(pair.first), b = *number_of(pair.second);
+    first[a] += double(count);
+    second[b] += double(count);
+    observed += std::pow(a - b, 2) * double(count);
+    total += double(count);
+  }
+  for (const auto& [a, own] : first)
+    for (const auto& [b, other] : second) expected += std::pow(a - b, 2) * own * other / std::max(1.0, total);
+  if (!(expected > 0)) return std::nullopt;
+  return 1 - observed / expected;
 }
 
 // Half of the 95 % interval of kappa, by leaving out one image after the other: answers about one image are alike.
-std::optional<double> margin_of(const Pairs& pairs, const std::map<std::string, Pairs>& by_image) {
+std::optional<double> margin_of(KappaSums sums, const std::map<std::string, Pairs>& by_image) {
   if (by_image.size() < 2) return std::nullopt;
   std::vector<double> values;
   for (const auto& [image, own] : by_image) {
-    Pairs others = pairs;
-    for (const auto& [pair, count] : own)
-      if ((others[pair] -= count) == 0) others.erase(pair);
-    const auto kappa = plain_kappa(others);
+    sums.add(own, -1);
+    const auto kappa = sums.kappa();
+    sums.add(own, 1);
     if (!kappa) return std::nullopt;
     values.push_back(*kappa);
   }
@@ -152,8 +173,9 @@ Agreement agreement(const fs::path& first, const fs::path& second) {
   if (labels_of(result.pairs).size() > kMostLabels)
     throw UserError(
         fmt::format("there are more than {} different answers: are they yes, no or scores?", kMostLabels));
-  result.kappa = plain_kappa(result.pairs);
-  if (result.kappa) result.kappa_margin = margin_of(result.pairs, by_image);
+  const KappaSums sums(result.pairs);
+  result.kappa = sums.kappa();
+  if (result.kappa) result.kappa_margin = margin_of(sums, by_image);
   result.weighted_kappa = quadratic_kappa(result.pairs);
   return result;
 }

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <regex>
+#include <set>
 
 #include "pixart/base/error.h"
+#include "pixart/base/words.h"
 #include "pixart/optim/power_ema.h"
 
 namespace pixart::convert {
@@ -18,12 +20,16 @@ struct Snapshot {
   optim::StoredEmas stored;
 };
 
-std::vector<fs::path> snapshot_files(const fs::path& folder) {
-  static const std::regex pattern(R"(step-[0-9]{8,}\.safetensors)");
-  std::vector<fs::path> files;
+// With their steps, in order.
+std::vector<std::pair<int64_t, fs::path>> snapshot_files(const fs::path& folder) {
+  static const std::regex pattern(R"(step-([0-9]{8,10})\.safetensors)");
+  std::vector<std::pair<int64_t, fs::path>> files;
   std::error_code error;
-  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
-    if (std::regex_match(at->path().filename().string(), pattern)) files.push_back(at->path());
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (std::smatch match; std::regex_match(name, match, pattern))
+      files.emplace_back(std::stoll(match[1].str()), at->path());
+  }
   if (files.empty())
     throw UserError(
         fmt::format("{} has no stored EMAs (step-*.safetensors): power_ema.every of a stage makes them, in "
@@ -33,12 +39,60 @@ std::vector<fs::path> snapshot_files(const fs::path& folder) {
   return files;
 }
 
-Snapshot open_snapshot(const fs::path& file) {
+std::string name_in(const std::string& name, size_t index) { return fmt::format("{}.{}", index, name); }
+
+// "1.blocks.0.attn.qkv.weight" -> "blocks.0.attn.qkv.weight"; "" if the tensor is of none of the EMAs.
+std::string name_outside(const std::string& stored, size_t num_emas) {
+  for (size_t i = 0; i < num_emas; ++i)
+    if (const std::string begin = name_in("", i); stored.starts_with(begin))
+      return stored.substr(begin.size());
+  return "";
+}
+
+// Each EMA has each tensor, in one shape.
+void add_tensor_problems(const Snapshot& snapshot, Problems& problems) {
+  const auto& tensors = snapshot.weights.tensors;
+  const size_t num_emas = snapshot.stored.lengths.size();
+  std::set<std::string> names;
+  std::vector<std::string> strange, numberless, missing, unlike;
+  for (const auto& [stored, info] : tensors) {
+    const std::string name = name_outside(stored, num_emas);
+    if (name.empty()) strange.push_back(stored);
+    if (!at::isFloatingType(info.dtype)) numberless.push_back(stored);
+    if (!name.empty()) names.insert(name);
+  }
+  for (const auto& name : names) {
+    const auto first = tensors.find(name_in(name, 0));
+    for (size_t i = 0; i < num_emas; ++i) {
+      const auto found = tensors.find(name_in(name, i));
+      if (found == tensors.end())
+        missing.push_back(name_in(name, i));
+      else if (first != tensors.end() && found->second.shape != first->second.shape)
+        unlike.push_back(name_in(name, i));
+    }
+  }
+  const auto add = [&](const std::vector<std::string>& which, const std::string& what) {
+    if (!which.empty()) problems.add(fmt::format("{}: {}", what, name_some(which)));
+  };
+  if (tensors.empty()) problems.add("it has no tensors");
+  add(strange, fmt::format("tensors of none of its {} EMAs", num_emas));
+  add(missing, "tensors that one EMA has and another lacks");
+  add(unlike, "tensors whose shape is not that of the first EMA");
+  add(numberless, "tensors that are not of a floating-point type");
+}
+
+Snapshot open_snapshot(const fs::path& file, int64_t step) {
   Snapshot snapshot{.weights = formats::open_safetensors(file), .stored = {}};
   const auto text = snapshot.weights.metadata.find(optim::kPowerEmaKey);
   if (text == snapshot.weights.metadata.end())
     throw UserError(fmt::format("{} does not hold power EMAs.", file.string()));
   snapshot.stored = optim::parse_stored_emas(text->second, file.string());
+  Problems problems;
+  if (snapshot.stored.updates > step)
+    problems.add(fmt::format("it claims {} updates after {} steps; a step makes one at most",
+                             with_thousands(snapshot.stored.updates), with_thousands(step)));
+  add_tensor_problems(snapshot, problems);
+  problems.throw_if_any(file.string());
   return snapshot;
 }
 
@@ -52,8 +106,6 @@ void require_same(const Snapshot& a, const Snapshot& b, const fs::path& file) {
     throw UserError(fmt::format(
         "{} is of another model, or has EMAs of other lengths, than the files before it.", file.string()));
 }
-
-std::string name_in(const std::string& name, size_t index) { return fmt::format("{}.{}", index, name); }
 
 at::Tensor mixed(const std::vector<Snapshot>& snapshots, const std::vector<double>& factors,
                  const std::string& name) {
@@ -73,8 +125,8 @@ at::Tensor mixed(const std::vector<Snapshot>& snapshots, const std::vector<doubl
 formats::Weights power_ema_weights(const fs::path& folder, double length) {
   std::vector<Snapshot> snapshots;
   std::vector<optim::PowerProfile> profiles;
-  for (const auto& file : snapshot_files(folder)) {
-    snapshots.push_back(open_snapshot(file));
+  for (const auto& [step, file] : snapshot_files(folder)) {
+    snapshots.push_back(open_snapshot(file, step));
     require_same(snapshots.front(), snapshots.back(), file);
     for (const double stored : snapshots.back().stored.lengths)
       profiles.push_back({optim::power_of_length(stored), snapshots.back().stored.updates});
@@ -84,7 +136,8 @@ formats::Weights power_ema_weights(const fs::path& folder, double length) {
   result.metadata.erase(optim::kPowerEmaKey);
   const std::string first = name_in("", 0);
   for (const auto& [name, info] : last.weights.tensors)
-    if (name.starts_with(first)) result.tensors.emplace(name.substr(first.size()), info);
+    if (name.starts_with(first))
+      result.tensors.emplace(name.substr(first.size()), formats::WeightInfo{at::kFloat, info.shape});
   for (const auto& snapshot : snapshots)
     result.files.insert(result.files.end(), snapshot.weights.files.begin(), snapshot.weights.files.end());
   result.notes.push_back(fmt::format("EMA of length {} after {} updates, from {} stored ones", length,

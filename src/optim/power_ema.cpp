@@ -1,5 +1,6 @@
 #include "pixart/optim/power_ema.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -98,6 +99,7 @@ StoredEmas parse_stored_emas(const std::string& text, const std::string& subject
   for (const auto& length : json["lengths"]) {
     if (!length.is_number() || !(length.get<double>() >= kShortestEma && length.get<double>() <= kLongestEma))
       throw fail();
+    if (std::count(stored.lengths.begin(), stored.lengths.end(), length.get<double>()) > 0) throw fail();
     stored.lengths.push_back(length.get<double>());
   }
   if (stored.updates < 1 || stored.lengths.empty()) throw fail();

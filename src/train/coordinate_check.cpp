@@ -10,6 +10,7 @@
 #include <set>
 
 #include "pixart/base/error.h"
+#include "pixart/base/machine.h"
 #include "pixart/base/words.h"
 #include "pixart/diffusion/training_loss.h"
 #include "pixart/features/stage_transformer.h"
@@ -213,13 +214,44 @@ std::optional<double> slope_of(const std::vector<int64_t>& widths, const std::ve
 void require_widths(const run::RunConfig& run, const std::vector<int64_t>& widths) {
   const auto shape = features::shape_of(run.transformer);
   const int64_t unit = std::lcm(shape.num_heads, int64_t{4});
-  for (const int64_t width : widths)
-    if (width < 1 || width % unit != 0)
-      throw UserError(
-          fmt::format("width {} is not a multiple of {} ({} heads, and 4 for the position table).", width,
-                      unit, shape.num_heads));
+  if (int64_t(widths.size()) > kMostChecked)
+    throw UserError(
+        fmt::format("the check compares at most {} widths, not {}.", kMostChecked, widths.size()));
+  Problems problems;
+  for (const int64_t width : widths) {
+    if (width < kNarrowestChecked || width > kWidestChecked)
+      problems.add(
+          fmt::format("width {} is not in the range {} to {}", width, kNarrowestChecked, kWidestChecked));
+    else if (width % unit != 0)
+      problems.add(fmt::format("width {} is not a multiple of {} ({} heads, and 4 for the position table)",
+                               width, unit, shape.num_heads));
+    else if (double(width) * shape.mlp_ratio < 1)
+      problems.add(fmt::format("mlp_ratio {} leaves no channel of width {}", shape.mlp_ratio, width));
+  }
   if (std::set(widths.begin(), widths.end()).size() < 2)
-    throw UserError("the check compares widths: name at least two different ones.");
+    problems.add("at least two different widths are needed, because the check compares them");
+  problems.throw_if_any("the coordinate check");
+}
+
+// Of the values, their gradients and the optimizer's moments. CAME and Muon have one moment of most weights; the rest that a
+// step needs is not counted.
+uint64_t least_bytes(const run::RunConfig& run, const run::StageConfig& stage, int64_t width) {
+  nn::StateDict state({.dtype = at::kFloat, .device = at::kMeta});
+  const models::Transformer model(nn::Scope(state), model_of_width(run, stage, width));
+  const uint64_t copies = stage.optimizer.name == optim::OptimizerName::kAdamW ? 4 : 3;
+  return copies * sizeof(float) * uint64_t(state.num_parameters());
+}
+
+void require_memory(const run::RunConfig& run, const run::StageConfig& stage,
+                    const std::vector<int64_t>& widths) {
+  const int64_t widest = *std::max_element(widths.begin(), widths.end());
+  const uint64_t needed = least_bytes(run, stage, widest), free = available_memory_bytes();
+  if (needed <= free) return;
+  throw UserError(
+      fmt::format("the coordinate check: the model of width {} needs more than {} of main memory, "
+                  "and {} are free. Name narrower widths.",
+                  widest, human_bytes(needed), human_bytes(free)),
+      ExitCode::kDevice);
 }
 
 void require_finite(const CoordinateCheck& check, const run::StageConfig& stage, int64_t steps) {
@@ -244,6 +276,7 @@ CoordinateCheck coordinate_check(const run::RunConfig& run, const run::StageConf
   CoordinateCheck check{.widths = options.widths.empty() ? usual_widths(run, stage) : options.widths,
                         .rows = {}};
   require_widths(run, check.widths);
+  require_memory(run, stage, check.widths);
   for (const int64_t width : check.widths) {
     MeanSquares before, change;
     std::vector<std::string> kinds;

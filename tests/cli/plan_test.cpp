@@ -69,10 +69,13 @@ TEST(Plan, DrawsTheCoordinateCheck) {
   };
   EXPECT_GT(slope_of(standard), 0.4);
   EXPECT_LT(std::abs(slope_of(scaled)), 0.3);
+  auto huge = check;
   other[3] = "widths.png";
   unknown.back() = "25,50";
-  for (const auto& [arguments, said] :
-       {std::pair{other, "let its name end with .svg"}, {unknown, "width 25 is not a multiple of 4"}}) {
+  huge.back() = "16,4611686018427387904";
+  for (const auto& [arguments, said] : {std::pair{other, "let its name end with .svg"},
+                                        {unknown, "width 25 is not a multiple of 4"},
+                                        {huge, "width 4611686018427387904 is not in the range 4 to 8192"}}) {
     const auto refused = run_pixart(arguments, folder.path());
     EXPECT_EQ(refused.code, 78);
     EXPECT_THAT(refused.output, HasSubstr(said));

@@ -53,6 +53,7 @@ struct StoredEmas {
   std::vector<double> lengths = {};
 };
 std::string text_of(const StoredEmas& stored);
-StoredEmas parse_stored_emas(const std::string& text, const std::string& subject);  // throws UserError
+// Throws UserError, also if two lengths are equal or one is outside their range.
+StoredEmas parse_stored_emas(const std::string& text, const std::string& subject);
 
 }  // namespace pixart::optim

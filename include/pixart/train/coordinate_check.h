@@ -9,6 +9,8 @@
 
 namespace pixart::train {
 
+inline constexpr int64_t kNarrowestChecked = 4, kWidestChecked = 8192, kMostChecked = 16;
+
 struct CoordinateCheckOptions {
   std::vector<int64_t> widths = {};  // empty: four, each twice the one before, from about 64 on
   int64_t steps = 4, seeds = 3, batch_size = 8;
@@ -28,8 +30,9 @@ struct CoordinateCheck {
 };
 
 // Trains small models of these widths, with the parametrization, optimizer and loss of the stage, on random latents and
-// captions or labels; they have at most four blocks. Throws UserError for a width that the heads do not divide, for fewer than
-// two different widths, and, with kNumerics, if outputs are not finite.
+// captions or labels; they have at most four blocks. Throws one UserError for all widths that the heads do not divide or that
+// are outside the range above, for more than kMostChecked of them or fewer than two different ones; with kDevice, before any
+// work, if the widest model needs more memory than is free; and with kNumerics if outputs are not finite.
 CoordinateCheck coordinate_check(const run::RunConfig& run, const run::StageConfig& stage,
                                  const CoordinateCheckOptions& options);
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 #include "scratch_folder.h"
 
@@ -117,7 +118,47 @@ TEST(Values, ImagesOfOnePromptAreOneForTheInterval) {
   EXPECT_NEAR(together, 196 * 0.5, 1e-9);
 }
 
-class AgreementTest : public pixart::testing::ScratchFolder {};
+// The answers of two judges about one image.
+using AnswersOfTwo = std::vector<std::pair<int, int>>;
+
+std::optional<double> plain_kappa(const std::vector<AnswersOfTwo>& images, size_t left_out) {
+  double total = 0, equal = 0;
+  std::map<int, double> first, second;
+  for (size_t i = 0; i < images.size(); ++i) {
+    if (i == left_out) continue;
+    for (const auto& [a, b] : images[i]) ++total, ++first[a], ++second[b], equal += a == b ? 1 : 0;
+  }
+  double by_chance = 0;
+  for (const auto& [answer, count] : first) by_chance += count / total * second[answer] / total;
+  if (by_chance > 1 - 1e-12) return std::nullopt;
+  return (equal / total - by_chance) / (1 - by_chance);
+}
+
+// The jackknife, with the whole table counted again for each image that is left out.
+std::optional<double> plain_margin(const std::vector<AnswersOfTwo>& images) {
+  std::vector<double> values;
+  double mean = 0, squares = 0;
+  for (size_t i = 0; i < images.size(); ++i) {
+    const auto kappa = plain_kappa(images, i);
+    if (!kappa) return std::nullopt;
+    values.push_back(*kappa), mean += *kappa / double(images.size());
+  }
+  for (const double value : values) squares += std::pow(value - mean, 2);
+  return 1.96 * std::sqrt(squares * double(images.size() - 1) / double(images.size()));
+}
+
+class AgreementTest : public pixart::testing::ScratchFolder {
+ protected:
+  Agreement agreement_of(const std::vector<AnswersOfTwo>& images) const {
+    std::string one = "image,id,answer\n", two = one;
+    for (size_t i = 0; i < images.size(); ++i)
+      for (size_t id = 0; id < images[i].size(); ++id) {
+        one += fmt::format("{}.png,{},{}\n", i, id, images[i][id].first);
+        two += fmt::format("{}.png,{},{}\n", i, id, images[i][id].second);
+      }
+    return agreement(write("one.csv", one), write("two.csv", two));
+  }
+};
 
 TEST_F(AgreementTest, KappaOfATableOfTwo) {
   // 20 yes/yes, 5 yes/no, 10 no/yes, 15 no/no: agreement 0.7, by chance 0.5, kappa 0.4.
@@ -142,6 +183,45 @@ TEST_F(AgreementTest, KappaOfATableOfTwo) {
   // Fleiss, Cohen and Everitt (1969) give a standard error of 0.1270 for this table.
   EXPECT_NEAR(*result.kappa_margin / 1.96, 0.1270, 0.005);
   EXPECT_THAT(describe(result), HasSubstr("Cohen's kappa: 0.400 +- "));
+}
+
+// Rounding: kappa is a quotient of whole numbers here, and one of sums of shares in the plain way.
+TEST_F(AgreementTest, RandomTablesGiveWhatThePlainWayGives) {
+  std::mt19937 random(7);
+  const auto below = [&](int end) { return std::uniform_int_distribution(0, end - 1)(random); };
+  for (int trial = 0; trial < 60; ++trial) {
+    const int labels = 1 + below(trial % 2 == 0 ? 3 : 30), most = 1 + below(4);
+    std::vector<AnswersOfTwo> images(size_t(2 + below(25)));
+    for (auto& answers : images)
+      for (int i = 0, count = 1 + below(most); i < count; ++i) {
+        const int a = below(labels);
+        answers.emplace_back(a, below(2) == 0 ? a : below(labels));
+      }
+    const auto result = agreement_of(images);
+    const auto kappa = plain_kappa(images, images.size());
+    ASSERT_EQ(result.kappa.has_value(), kappa.has_value()) << trial;
+    if (!kappa) continue;
+    EXPECT_NEAR(*result.kappa, *kappa, 1e-12) << trial;
+    const auto margin = plain_margin(images);
+    ASSERT_EQ(result.kappa_margin.has_value(), margin.has_value()) << trial;
+    if (!margin) continue;
+    EXPECT_NEAR(*result.kappa_margin, *margin, 1e-9) << trial;
+  }
+}
+
+// Tables of 101 answers, counted again for each image, would take many minutes. Of answers that are drawn apart, chance is
+// all, and Cohen (1960) gives the error.
+TEST_F(AgreementTest, ManyImagesAndScoresTakeTheTimeOfTheirAnswers) {
+  constexpr int kImages = 40'000, kScores = 101;
+  std::mt19937 random(11);
+  std::uniform_int_distribution score(0, kScores - 1);
+  std::vector<AnswersOfTwo> images(kImages);
+  for (auto& answers : images) answers.emplace_back(score(random), score(random));
+  const auto result = agreement_of(images);
+  EXPECT_EQ(result.compared, kImages);
+  const double by_chance = 1.0 / kScores, error = std::sqrt(by_chance / (1 - by_chance) / kImages);
+  EXPECT_NEAR(*result.kappa, 0, 5 * error);
+  EXPECT_NEAR(*result.kappa_margin / 1.96 / error, 1, 0.2);
 }
 
 TEST_F(AgreementTest, ScoresAlsoHaveAWeightedKappa) {

@@ -90,9 +90,10 @@ TEST(PowerEma, WhatIsStoredIsReadBackAndChecked) {
   const auto back = parse_stored_emas(text_of({.updates = 300, .lengths = {0.05, 0.1}}), "it");
   EXPECT_EQ(back.updates, 300);
   EXPECT_THAT(back.lengths, ElementsAre(0.05, 0.1));
-  for (const char* text : {"", "[]", "{}", R"({"updates": 0, "lengths": [0.1]})",
-                           R"({"updates": 5, "lengths": []})", R"({"updates": 5, "lengths": [0.5]})",
-                           R"({"updates": -5, "lengths": [0.1]})", R"({"updates": 5, "lengths": ["a"]})"}) {
+  for (const char* text :
+       {"", "[]", "{}", R"({"updates": 0, "lengths": [0.1]})", R"({"updates": 5, "lengths": []})",
+        R"({"updates": 5, "lengths": [0.5]})", R"({"updates": -5, "lengths": [0.1]})",
+        R"({"updates": 5, "lengths": [0.1, 0.05, 0.1]})", R"({"updates": 5, "lengths": ["a"]})"}) {
     try {
       parse_stored_emas(text, "it");
       ADD_FAILURE() << text;

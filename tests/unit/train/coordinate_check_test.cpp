@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "pixart/base/error.h"
+#include "pixart/base/machine.h"
 #include "pixart/config/config.h"
 
 namespace pixart::train {
@@ -62,6 +63,44 @@ TEST(CoordinateCheck, MupIsFlat) {
 TEST(CoordinateCheck, AWidthThatTheHeadsDoNotDivideIsRefused) {
   const auto run = run_with("");
   EXPECT_THROW(coordinate_check(run, run.stage("one"), {.widths = {30, 64}}), UserError);
+}
+
+std::string said_of_widths(const std::vector<int64_t>& widths, ExitCode code = ExitCode::kBadInput,
+                           const std::string& keys = "") {
+  const auto run = run_with(keys);
+  try {
+    coordinate_check(run, run.stage("one"), {.widths = widths});
+    ADD_FAILURE() << "not refused";
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), code) << error.what();
+    return error.what();
+  }
+  return "";
+}
+
+TEST(CoordinateCheck, WidthsOutsideTheirRangeAreRefusedAtOnce) {
+  using ::testing::HasSubstr;
+  for (const int64_t width : {int64_t{4611686018427387904}, int64_t{9223372036854775804}, int64_t{1000000},
+                              kWidestChecked + 4, int64_t{0}, int64_t{-4}})
+    EXPECT_THAT(said_of_widths({16, width}),
+                HasSubstr(fmt::format("width {} is not in the range 4 to 8192", width)));
+  EXPECT_THAT(said_of_widths({30, 64, 9000}),
+              ::testing::AllOf(HasSubstr("2 problems"), HasSubstr("width 30 is not a multiple of 4"),
+                               HasSubstr("width 9000 is not in the range")));
+  std::vector<int64_t> many(size_t(kMostChecked) + 1);
+  for (size_t i = 0; i < many.size(); ++i) many[i] = 16 * int64_t(i + 1);
+  EXPECT_THAT(said_of_widths(many), HasSubstr("at most 16 widths, not 17"));
+  EXPECT_THAT(said_of_widths({4, 256}, ExitCode::kBadInput, ", mlp_ratio: 0.1"),
+              HasSubstr("mlp_ratio 0.1 leaves no channel of width 4"));
+}
+
+// 2 blocks, whose MLP alone has 2 x 64 x 8192^2 values, in four copies.
+TEST(CoordinateCheck, AModelThatNoMemoryHoldsIsNotBegun) {
+  constexpr double kNeeded = 2.0 * 2 * 64 * 8192 * 8192 * 4 * sizeof(float);
+  if (double(available_memory_bytes()) > kNeeded) GTEST_SKIP() << "this machine holds it";
+  EXPECT_THAT(said_of_widths({64, kWidestChecked}, ExitCode::kDevice, ", mlp_ratio: 64"),
+              ::testing::ContainsRegex(
+                  "the model of width 8192 needs more than [0-9.]+ GiB of main memory, and .* free"));
 }
 
 TEST(CoordinateCheck, OneWidthIsNoComparison) {
