@@ -63,7 +63,8 @@ class Runner:
 
     def features(self, run):
         """Shared by runs of the same text encoder, which depends on the run file and the seed."""
-        name = f"{'old-' if run.program else ''}{pathlib.Path(run.config).stem}-seed-{run.sets.get('seed', 0)}"
+        kind = "old-" if run.program else "real-" if run.name.startswith("real-") else ""
+        name = f"{kind}{pathlib.Path(run.config).stem}-seed-{run.sets.get('seed', 0)}"
         return self.out / "features" / name
 
     def result_file(self, run):
