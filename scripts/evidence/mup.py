@@ -57,7 +57,7 @@ class Mup:
         rows = json.loads(picture.with_suffix(".json").read_text())["layers"]
         worst = max((row for row in rows if row["slope"] is not None), key=lambda row: abs(row["slope"]))
         claim = claims.Claim(self.flat, f"largest slope (of {worst['layer']})", {claims.NO_SEED: worst["slope"]}, {claims.NO_SEED: abs(worst["slope"]) <= MOST_SLOPE})
-        claim.notes.append(f"picture: {picture}")
+        claim.notes.append(f"image: {picture}")
         return claim
 
 
