@@ -168,7 +168,7 @@ void for_each_person(const json& content, Read read) {
     require(screens <= kMostScreens, "there are more than {} screens", kMostScreens);
     read(name, own);
   }
-  require(!taken.empty(), "there are no people");
+  require(!taken.empty(), "people is empty");
 }
 
 // --- of the key
@@ -239,7 +239,7 @@ void check_dealt(const Study& study, int64_t seen) {
   require(is_dealt, "not every comparison is shown to {} people", seen);
 }
 
-// Each file that a screen shows is named by the seed, and there are no others.
+// The names of the files that screens show come from the seed, and each file of the study is one of them.
 void check_files(const json& files, const Study& study, uint64_t seed) {
   const auto number_of = [](int64_t prompt, int model, bool is_degraded) {
     return uint64_t(prompt) << 16 | uint64_t(model) << 1 | uint64_t(is_degraded);

@@ -14,7 +14,7 @@ bool is_machine_fault(int error_number);
 
 // Whether it is a shortage of this process: too little memory, too many open files.
 bool is_shortage(int error_number);
-// What the system says of an error; of those that only pipes and sockets have, that they are no regular files.
+// What the system says of an error; for those that only pipes and sockets have: "it is not a regular file".
 const char* reason_of(int error_number);
 const char* remedy_of(int error_number);  // a sentence for the user about a machine fault
 

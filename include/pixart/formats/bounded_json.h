@@ -24,7 +24,7 @@ class BadJson : public UserError {
   using UserError::UserError;
 };
 
-// Why a text is not parsed: a limit, or a zero byte, which the library takes for the end; "" if there is no reason.
+// Why a text is not parsed: a limit, or a zero byte, which the library takes for the end; "" if it may be parsed.
 std::string json_fault(std::string_view text, const JsonLimits& limits = {});
 
 nlohmann::ordered_json parse_ordered(std::string_view text, const JsonLimits& limits = {});  // throws BadJson

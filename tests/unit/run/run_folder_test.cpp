@@ -171,7 +171,7 @@ TEST_F(RunFolderTest, ResultsThatNoRunWroteAreNotReplaced) {
       return error.what();
     }
   };
-  EXPECT_EQ(refusal(config.stages), "") << "there is no folder";
+  EXPECT_EQ(refusal(config.stages), "") << "the folder does not exist";
   for (const char* name : {"autoencoder/config.json", "samples/text/notes.txt", "text_encoder/config.json",
                            "features/a", "logs/rank-0.log"}) {
     std::filesystem::create_directories((folder.root / name).parent_path());
